@@ -79,7 +79,7 @@ use crate::watch::log_limit::LogLimit;
 use crate::watch::named::NamedDaemonSets;
 use crate::watch::policy_bound::PolicyBound;
 use crate::watch::profile::Profile;
-use crate::watch::retry::{GONE, Retries, code};
+use crate::watch::retry::{Retries, code};
 use crate::watch::store::{Stores, Writers};
 use crate::watch::triggers::Triggers;
 use crate::watch::unparsable::{Parse, Unparsable};
@@ -303,43 +303,32 @@ struct Health {
     metrics: Metrics,
     readiness: Readiness,
     retries: Retries,
-    /// Some objects of a list have arrived, and the list is not complete.
-    is_within_list: bool,
     log: LogLimit,
 }
 
 impl Health {
     fn of(metrics: Metrics, readiness: Readiness) -> Self {
         let (retries, log) = (Retries::default(), LogLimit::default());
-        Self { metrics, readiness, retries, is_within_list: false, log }
+        Self { metrics, readiness, retries, log }
     }
 
     /// Counts a failure, logs it if it is a new one, and returns how long to wait.
     fn failed<K: Kept>(&mut self, error: &watcher::Error) -> Duration {
-        let (kind, now, code) = (<K as Resource>::kind(&()), Instant::now(), code(error));
+        let (kind, now) = (<K as Resource>::kind(&()), Instant::now());
+        let wait = self.retries.failed(error, now);
         self.metrics.watch_failed(&kind);
         self.readiness.watch_failed(&kind, error);
         let error = truncate(&error.to_string(), MAX_ERROR);
         if self.log.allows("", &error, now) {
             warn!(%kind, error, "watch broke, restarting it");
         }
-        // Some objects were listed in vain, or all of them have to be listed again.
-        let lists_again = std::mem::take(&mut self.is_within_list) || code == Some(GONE);
-        self.retries.failed(lists_again, now)
+        wait
     }
 
     fn saw<K>(&mut self, event: &Event<K>) {
-        match event {
-            Event::Init => self.is_within_list = false,
-            Event::InitDone => {
-                self.is_within_list = false;
-                self.retries.listed(Instant::now());
-            }
-            Event::InitApply(_) => self.is_within_list = true,
-            Event::Apply(_) | Event::Delete(_) => {
-                self.retries.works();
-                self.log.forget("");
-            }
+        self.retries.saw(event, Instant::now());
+        if matches!(event, Event::Apply(_) | Event::Delete(_)) {
+            self.log.forget("");
         }
     }
 }

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use kube_runtime::watcher;
+use kube_runtime::watcher::{self, Event};
 use tokio::time::Instant;
 
 use crate::context::backoff::{doubled, jittered};
@@ -27,6 +27,8 @@ const FIRST: Duration = Duration::from_millis(200);
 pub struct Retries {
     watches: Retry,
     lists: Retry,
+    /// Some objects of a list have arrived, and the list is not complete.
+    is_within_list: bool,
 }
 
 impl Default for Retries {
@@ -34,14 +36,20 @@ impl Default for Retries {
         Self {
             watches: Retry::new(Duration::from_secs(4), Duration::from_secs(30)),
             lists: Retry::new(Duration::from_secs(30), Duration::from_secs(30)),
+            is_within_list: false,
         }
     }
 }
 
 impl Retries {
-    /// Counts a failure and returns how long to wait. `lists_again`: all objects have to be listed
-    /// again.
-    pub fn failed(&mut self, lists_again: bool, now: Instant) -> Duration {
+    /// Counts a failure and returns how long to wait.
+    pub fn failed(&mut self, error: &watcher::Error, now: Instant) -> Duration {
+        // Some objects were listed in vain, or all of them have to be listed again.
+        let lists_again = std::mem::take(&mut self.is_within_list) || code(error) == Some(GONE);
+        self.wait(lists_again, now)
+    }
+
+    fn wait(&mut self, lists_again: bool, now: Instant) -> Duration {
         let retry = if lists_again { &mut self.lists } else { &mut self.watches };
         let wait = retry.failed(now);
         // A list may take long. All is well from its end on.
@@ -49,14 +57,14 @@ impl Retries {
         wait
     }
 
-    /// A list is complete.
-    pub const fn listed(&mut self, now: Instant) {
-        self.lists.well_since = Some(now);
-    }
-
-    /// A change arrived.
-    pub const fn works(&mut self) {
-        self.watches.failures = 0;
+    /// Takes in what the watch says.
+    pub const fn saw<K>(&mut self, event: &Event<K>, now: Instant) {
+        self.is_within_list = matches!(event, Event::InitApply(_));
+        match event {
+            Event::InitDone => self.lists.well_since = Some(now),
+            Event::Apply(_) | Event::Delete(_) => self.watches.failures = 0,
+            Event::Init | Event::InitApply(_) => {}
+        }
     }
 }
 
@@ -90,7 +98,7 @@ impl Retry {
 }
 
 /// The API server no longer has that version.
-pub(crate) const GONE: u16 = 410;
+pub(super) const GONE: u16 = 410;
 
 /// The HTTP status of the API server, if it answered.
 pub(crate) fn code(error: &watcher::Error) -> Option<u16> {
@@ -110,10 +118,12 @@ pub(crate) fn code(error: &watcher::Error) -> Option<u16> {
 mod tests {
     use super::*;
 
+    const LISTED: Event<()> = Event::InitDone;
+
     /// The waits after so many failures at one moment.
     fn waits(retries: &mut Retries, lists_again: bool) -> Vec<Duration> {
         let now = Instant::now();
-        (0..20).map(|_| retries.failed(lists_again, now)).collect()
+        (0..20).map(|_| retries.wait(lists_again, now)).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -128,10 +138,10 @@ mod tests {
     async fn a_change_or_half_a_minute_resets_the_wait_for_a_watch() {
         let (mut retries, now) = (Retries::default(), Instant::now());
         waits(&mut retries, false);
-        retries.works();
-        assert!(retries.failed(false, now) < Duration::from_secs(1));
+        retries.saw(&Event::Apply(()), now);
+        assert!(retries.wait(false, now) < Duration::from_secs(1));
         waits(&mut retries, false);
-        assert!(retries.failed(false, now + Duration::from_secs(30)) < Duration::from_secs(1));
+        assert!(retries.wait(false, now + Duration::from_secs(30)) < Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -140,29 +150,39 @@ mod tests {
         let waits = waits(&mut retries, true);
         assert!(waits[0] <= Duration::from_millis(240), "{waits:?}");
         assert!((24..=36).contains(&waits[19].as_secs()), "{waits:?}");
-        retries.works();
+        retries.saw(&Event::Apply(()), now);
         let after = |seconds| now + Duration::from_secs(seconds);
-        assert!(
-            retries.failed(true, after(1_000)) > Duration::from_secs(20),
-            "no list was complete"
-        );
-        retries.listed(after(2_000));
-        assert!(
-            retries.failed(true, after(2_090)) > Duration::from_secs(20),
-            "not for long enough"
-        );
-        retries.listed(after(3_000));
-        assert!(retries.failed(true, after(3_145)) < Duration::from_secs(1));
+        assert!(retries.wait(true, after(1_000)) > Duration::from_secs(20), "no list was complete");
+        retries.saw(&LISTED, after(2_000));
+        assert!(retries.wait(true, after(2_090)) > Duration::from_secs(20), "not for long enough");
+        retries.saw(&LISTED, after(3_000));
+        assert!(retries.wait(true, after(3_145)) < Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn each_restart_of_an_api_server_is_followed_soon() {
         let (mut retries, mut now) = (Retries::default(), Instant::now());
         for _ in 0..20 {
-            retries.listed(now);
+            retries.saw(&LISTED, now);
             now += Duration::from_secs(30);
-            let wait = retries.failed(true, now);
+            let wait = retries.wait(true, now);
             assert!(wait < Duration::from_secs(1), "{wait:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_broke_waits_longer_and_longer() {
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        let mut last = Duration::ZERO;
+        for _ in 0..20 {
+            for event in [Event::Init, Event::InitApply(())] {
+                retries.saw(&event, now);
+            }
+            last = retries.failed(&watcher::Error::NoResourceVersion, now);
+        }
+        assert!(last > Duration::from_secs(20), "{last:?}");
+        // Here no list had begun.
+        let wait = retries.failed(&watcher::Error::NoResourceVersion, now);
+        assert!(wait < Duration::from_secs(1), "{wait:?}");
     }
 }

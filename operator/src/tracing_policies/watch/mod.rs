@@ -45,7 +45,7 @@ use crate::tracing_policies::snapshot::{ReadError, Writer};
 use crate::watch::LIST_AGAIN_AFTER;
 use crate::watch::follow::{Follow, Lists};
 use crate::watch::log_limit::LogLimit;
-use crate::watch::retry::{GONE, Retries, code};
+use crate::watch::retry::{Retries, code};
 
 /// Time between two discoveries of the installed version, while one is watched.
 pub const REDISCOVER_AFTER: Duration = Duration::from_secs(30);
@@ -181,13 +181,9 @@ impl<'a> KindWatch<'a> {
                 }
                 event = events.next() => match event {
                     Some(Ok(event)) => {
-                        match &event {
-                            Event::InitDone => {
-                                listed = Instant::now();
-                                retries.listed(listed);
-                            }
-                            Event::Apply(_) | Event::Delete(_) => retries.works(),
-                            Event::Init | Event::InitApply(_) => {}
+                        retries.saw(&event, Instant::now());
+                        if matches!(event, Event::InitDone) {
+                            listed = Instant::now();
                         }
                         self.apply(event, &mut list);
                     }
@@ -195,8 +191,7 @@ impl<'a> KindWatch<'a> {
                         if self.must_rediscover(&error) {
                             return;
                         }
-                        let lists_again = code(&error) == Some(GONE);
-                        sleep(retries.failed(lists_again, Instant::now())).await;
+                        sleep(retries.failed(&error, Instant::now())).await;
                     }
                     None => return,
                 },
