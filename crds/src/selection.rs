@@ -4,7 +4,7 @@
 //! stored before the rules existed, or that CEL cannot recognise.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::{Expression, Selector, SelectorExt};
@@ -92,6 +92,12 @@ impl Selection {
             }
         }
         Ok(Self(selector))
+    }
+
+    /// The keys of the labels by which it selects. No other label matters.
+    #[must_use]
+    pub fn keys(&self) -> BTreeSet<String> {
+        self.0.clone().into_iter().map(|expression| key(&expression).to_owned()).collect()
     }
 
     /// Whether a Node with these labels is selected.

@@ -33,10 +33,7 @@ pub fn questions(catalogue: &Catalogue<'_>, ctx: &Context) -> BTreeMap<Target, Q
         let Ok(selection) = Selection::of(&policy.spec) else {
             continue;
         };
-        for node in ctx.stores.nodes.iter() {
-            if !selection.selects(&ctx.stores.labels(&node)) {
-                continue;
-            }
+        for node in ctx.stores.selected(&selection) {
             let Some(Ok(target)) = agents.target(&node) else {
                 continue;
             };

@@ -195,12 +195,9 @@ fn selected_nodes(
 ) -> Vec<SelectedNode> {
     let read = tracing_policies.selecting_labels();
     let mut selected = Vec::new();
-    for node in ctx.stores.nodes.iter() {
+    for node in ctx.stores.selected(selection) {
         let record = ctx.stores.record(&node);
         let labels = record.labels(&node);
-        if !selection.selects(&labels) {
-            continue;
-        }
         each(&node, &labels, &record);
         let labels = node.labels().iter().filter(|(key, _)| read.contains(*key));
         let labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -38,10 +38,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     kept: BTreeMap<String, Content>,
-    /// The digest that each node's report names, by the node's name.
-    names: HashMap<String, String>,
+    /// The digest that each node's report names, by the node's name. Thousands share one text.
+    names: HashMap<String, Arc<str>>,
     /// The number of nodes that name each digest.
-    nodes: BTreeMap<String, usize>,
+    nodes: BTreeMap<Arc<str>, usize>,
 }
 
 #[derive(Debug)]
@@ -77,15 +77,17 @@ impl Contents {
     /// Notes which digest a node's report names. `None`: none, or there is no report.
     pub fn names(&self, node: &str, digest: Option<&str>) {
         let mut state = self.0.state.lock();
-        if state.names.get(node).map(String::as_str) == digest {
+        if state.names.get(node).map(|named| &**named) == digest {
             return;
         }
         if let Some(before) = state.names.remove(node) {
             state.one_less(&before);
         }
         if let Some(digest) = digest {
-            state.names.insert(node.to_owned(), digest.to_owned());
-            *state.nodes.entry(digest.to_owned()).or_default() += 1;
+            let known = state.nodes.get_key_value(digest).map(|(known, _)| known.clone());
+            let known = known.unwrap_or_else(|| digest.into());
+            state.names.insert(node.to_owned(), known.clone());
+            *state.nodes.entry(known).or_default() += 1;
             let is_missing = !state.kept.contains_key(digest);
             drop(state);
             if is_missing {
@@ -127,7 +129,7 @@ impl Contents {
         for (digest, _) in state.most_used() {
             match state.kept.get(digest) {
                 Some(content) => room = room.saturating_sub(content.bytes),
-                None if room > 0 => missing.push(digest.clone()),
+                None if room > 0 => missing.push(digest.to_owned()),
                 None => {}
             }
         }
@@ -153,15 +155,16 @@ impl State {
     }
 
     /// The digests that reports name, with the number of nodes, the most used first.
-    fn most_used(&self) -> Vec<(&String, usize)> {
-        let mut used: Vec<_> = self.nodes.iter().map(|(digest, count)| (digest, *count)).collect();
+    fn most_used(&self) -> Vec<(&str, usize)> {
+        let mut used: Vec<_> =
+            self.nodes.iter().map(|(digest, count)| (&**digest, *count)).collect();
         used.sort_by_key(|(digest, count)| (Reverse(*count), *digest));
         used
     }
 
     /// Removes contents until the others fit. Of those that nobody names, the newest stays longest.
     fn make_room(&mut self, newest: &str) {
-        let is_named = |digest: &String| self.nodes.contains_key(digest);
+        let is_named = |digest: &String| self.nodes.contains_key(digest.as_str());
         let sum = |named: bool| -> usize {
             let kept = self.kept.iter().filter(|(digest, _)| is_named(digest) == named);
             kept.map(|(_, content)| content.bytes).sum()
@@ -177,7 +180,7 @@ impl State {
                 break;
             }
             room -= content.bytes;
-            stay.insert(digest.clone());
+            stay.insert(digest.to_owned());
         }
         let mut room = MAX_SPARE;
         let spare = self.kept.iter().filter(|(digest, _)| !is_named(digest));

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{Container, Node, NodeSpec, NodeStatus, NodeSyst
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::Event;
-use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, LsmNodeStatus};
+use lsm_ready_crds::node::{Check, KERNEL_READS_CHECK, Kernel, LsmNodeStatus};
 use lsm_ready_crds::selection::{Labels, OS_LABEL};
 use lsm_ready_crds::text::truncate;
 use lsm_ready_crds::{Evidence, LsmNode, LsmPolicy, names};
@@ -186,6 +186,8 @@ fn trim_report(mut status: LsmNodeStatus) -> LsmNodeStatus {
     status.denied_before.truncate(lsm_ready_crds::node::SPANS);
     status.checks.retain(is_read);
     status.checks.truncate(MAX_CHECKS);
+    // Only people read these.
+    (status.kernel, status.lockdown) = (Kernel::default(), None);
     let mut status = status.cleaned();
     status.checks.shrink_to_fit();
     status.lsms.active.shrink_to_fit();
@@ -301,6 +303,7 @@ mod tests {
             "metadata": {"name": "n", "labels": {"a": text}, "annotations": {"a": text},
                 "finalizers": [text], "ownerReferences": []},
             "status": {"message": text, "fix": text, "reason": text, "probeVersion": text,
+                "kernel": {"release": text, "machine": text}, "lockdown": text,
                 "checks": checks.into_iter().chain(rungs).collect::<Vec<_>>(),
                 "lsms": {"active": vec![text.clone(); 500]}},
         }))
@@ -308,6 +311,8 @@ mod tests {
         report.trim();
         let kept = serde_json::to_vec(&report).unwrap().len();
         assert!(kept < 64 * 1024, "{kept} bytes");
+        let status = report.status.as_ref().unwrap();
+        assert_eq!((&status.kernel, &status.lockdown), (&Kernel::default(), &None));
         let names: Vec<&str> =
             report.status.iter().flat_map(|status| &status.checks).map(|c| &*c.name).collect();
         assert_eq!(names, ["Loaded", "Attached", "Fired", "Denied", "KernelReads"]);

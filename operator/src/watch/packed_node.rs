@@ -4,6 +4,7 @@
 //! some microseconds. Nobody keeps it. A map of labels has an allocation for each key and each
 //! value, and the type of the API has 1.5 kB of fields that are empty here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{
@@ -13,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
-use lsm_ready_crds::selection::Labels;
+use lsm_ready_crds::selection::{Labels, OS_LABEL, Selection, labels_for_selecting};
 use serde::{Deserialize, Deserializer};
 
 use super::stored::resource_as;
@@ -61,7 +62,15 @@ impl PackedNode {
     }
 
     pub fn labels(&self) -> Labels {
-        unpacked(&self.labels)
+        self.labels_of(|_| true)
+    }
+
+    /// The labels with these keys.
+    pub fn labels_of(&self, is_wanted: impl Fn(&str) -> bool) -> Labels {
+        let mut parts = self.labels.split_terminator(END);
+        let all = std::iter::from_fn(|| Some((parts.next()?, parts.next()?)));
+        let wanted = all.filter(|(key, _)| is_wanted(key));
+        wanted.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 
     /// The Node.
@@ -94,13 +103,25 @@ fn packed(labels: &Labels) -> Box<str> {
     text.into()
 }
 
-fn unpacked(text: &str) -> Labels {
-    let mut parts = text.split_terminator(END);
-    std::iter::from_fn(|| Some((parts.next()?.to_owned(), parts.next()?.to_owned()))).collect()
-}
-
 fn all<T: Clone>(items: Option<&[T]>) -> Box<[T]> {
     items.unwrap_or_default().into()
+}
+
+/// Selects Nodes as they are kept, by the few labels that matter. To make a Node anew takes longer.
+pub struct Selecting<'a> {
+    selection: &'a Selection,
+    keys: BTreeSet<String>,
+}
+
+impl<'a> Selecting<'a> {
+    pub fn of(selection: &'a Selection) -> Self {
+        Self { selection, keys: selection.keys() }
+    }
+
+    pub fn selects(&self, node: &PackedNode, is_reported: bool) -> bool {
+        let labels = node.labels_of(|key| key == OS_LABEL || self.keys.contains(key));
+        self.selection.selects(&labels_for_selecting(&labels, is_reported))
+    }
 }
 
 resource_as!(PackedNode, Node, ());
@@ -135,6 +156,8 @@ impl Nodes {
 
 #[cfg(test)]
 mod tests {
+    use lsm_ready_crds::LsmPolicySpec;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -169,5 +192,46 @@ mod tests {
     #[test]
     fn a_packed_node_is_small() {
         assert!(size_of::<PackedNode>() <= 480, "{}", size_of::<PackedNode>());
+    }
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        let key = prop::sample::select(vec!["a", "b", "ab", "", OS_LABEL]);
+        let value = prop::sample::select(vec!["1", "2", "", "linux", "windows"]);
+        let owned = (key, value).prop_map(|(key, value)| (key.to_owned(), value.to_owned()));
+        prop::collection::vec(owned, 0..6).prop_map(|all| all.into_iter().collect())
+    }
+
+    fn selector() -> impl Strategy<Value = Value> {
+        let key = prop::sample::select(vec!["a", "b", "ab", OS_LABEL]);
+        let values = prop::sample::select(vec!["1", "2", "linux"]);
+        let operator = prop::sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
+        let expression = (key, operator, values).prop_map(|(key, operator, value)| {
+            let mut expression = json!({"key": key, "operator": operator});
+            if operator.ends_with("In") {
+                expression["values"] = json!([value]);
+            }
+            expression
+        });
+        prop_oneof![
+            1 => Just(json!({})),
+            6 => prop::collection::vec(expression, 0..4).prop_map(|expressions| {
+                json!({"nodeSelector": {"matchExpressions": expressions}})
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_packed_node_is_selected_as_the_node_is(
+            (labels, spec, is_reported) in (labels(), selector(), any::<bool>()),
+        ) {
+            let mut node = trimmed(fixture::node("n"));
+            node.metadata.labels = Some(labels.clone());
+            let spec: LsmPolicySpec = serde_json::from_value(spec).unwrap();
+            let selection = Selection::of(&spec).unwrap();
+            let selected = selection.selects(&labels_for_selecting(&labels, is_reported));
+            let packed = PackedNode::of(&node);
+            prop_assert_eq!(Selecting::of(&selection).selects(&packed, is_reported), selected);
+        }
     }
 }

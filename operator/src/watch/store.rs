@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube_runtime::reflector::{self, ObjectRef, Store, store::Writer};
 use lsm_ready_crds::node::Securityfs;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
-use lsm_ready_crds::selection::{self, Labels};
+use lsm_ready_crds::selection::{self, Labels, Selection};
 use lsm_ready_crds::verdict::Facts;
 use lsm_ready_crds::{LsmNode, LsmPolicy};
 
@@ -20,7 +20,7 @@ use crate::tracing_policies::snapshot::{self, Reader};
 use crate::watch::contents::Contents;
 use crate::watch::first_list::FirstLists;
 use crate::watch::named::Wanted;
-use crate::watch::packed_node::{Nodes, PackedNode};
+use crate::watch::packed_node::{Nodes, PackedNode, Selecting};
 use crate::watch::policy_bound::Excess;
 use crate::watch::profile::Profile;
 use crate::watch::unparsable::Unparsable;
@@ -158,13 +158,16 @@ impl Stores {
 }
 
 impl Stores {
-    /// The labels by which policies select the Node.
-    pub fn labels<'a>(&self, node: &'a Node) -> Cow<'a, Labels> {
-        labels_for_selecting(node, self.is_reported(node))
+    /// The Nodes that are selected, one after the other.
+    pub fn selected<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = Node> + 'a {
+        let selecting = Selecting::of(selection);
+        let all = self.nodes.0.state().into_iter();
+        all.filter(move |node| selecting.selects(node, self.is_reported(&**node)))
+            .map(|node| node.node())
     }
 
     /// Whether the node's probe has reported.
-    pub fn is_reported(&self, node: &Node) -> bool {
+    pub fn is_reported(&self, node: &impl ResourceExt) -> bool {
         self.reports.get(&ObjectRef::new(&node.name_any())).is_some()
     }
 }

@@ -16,11 +16,13 @@ use crate::context::Context;
 use crate::node::plan::{policy_value, present_effect};
 use crate::policy::spec_change::{Progress, is_changing};
 use crate::policy::status::Tally;
+use crate::watch::packed_node::Selecting;
 use crate::watch::store::labels_for_selecting;
 
 /// What a policy asks of its nodes.
 pub struct Asks<'a> {
     parsed: Parsed<'a>,
+    selecting: Selecting<'a>,
     label: String,
     taint: Option<&'a Taint>,
     is_changing: bool,
@@ -30,6 +32,7 @@ impl<'a> Asks<'a> {
     pub fn of(policy: &'a LsmPolicy, parsed: Parsed<'a>) -> Self {
         Self {
             parsed,
+            selecting: Selecting::of(parsed.selection),
             label: policy_label(&policy.name_any()),
             taint: policy.spec.taint.as_ref(),
             is_changing: is_changing(policy),
@@ -37,11 +40,11 @@ impl<'a> Asks<'a> {
     }
 
     fn verdict(&self, place: &Place) -> Option<(Verdict, Node)> {
-        let (node, record) = place.record()?;
-        let labels = labels_for_selecting(&node, record.is_reported());
-        if !self.parsed.selection.selects(&labels) {
+        if !place.is_selected(&self.selecting) {
             return None;
         }
+        let (node, record) = place.record()?;
+        let labels = labels_for_selecting(&node, record.is_reported());
         let verdict = self.parsed.requirement.verdict(&labels, record.facts());
         drop(labels);
         Some((verdict, node))

@@ -8,7 +8,7 @@ use kube::Resource;
 use lsm_ready_crds::LsmNode;
 use lsm_ready_crds::profile::LsmHookProfileSpec;
 
-use crate::watch::packed_node::PackedNode;
+use crate::watch::packed_node::{PackedNode, Selecting};
 use crate::watch::store::{NodeRecord, Stores};
 
 /// One place for each name of a node. A place is not given to another name.
@@ -95,6 +95,12 @@ impl Place {
     /// The UID of the node.
     pub fn uid(&self) -> Option<&str> {
         self.node.object.as_ref()?.meta().uid.as_deref()
+    }
+
+    /// Whether the node is there and selected.
+    pub fn is_selected(&self, selecting: &Selecting<'_>) -> bool {
+        let is_reported = self.report.object.is_some();
+        self.node.object.as_ref().is_some_and(|node| selecting.selects(node, is_reported))
     }
 
     /// The node with its report and hook profile.

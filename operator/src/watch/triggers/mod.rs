@@ -340,9 +340,9 @@ impl Triggers {
         let is_any = breaker.is_open();
         let (label, ready) = (policy_label(&policy.name_any()), policy_value(State::Ready));
         let Ok(selection) = Selection::of(&policy.spec) else { return };
-        for node in stores.nodes.iter() {
+        for node in stores.selected(&selection) {
             let is_ready = node.labels().get(&label).is_some_and(|shown| shown == ready);
-            if (is_any || !is_ready) && selection.selects(&stores.labels(&node)) {
+            if is_any || !is_ready {
                 queues.node_of_policy(&node.name_any());
             }
         }
