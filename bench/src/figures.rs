@@ -116,9 +116,10 @@ const SECTIONS: &[(&str, &[Row])] = &[
             (
                 "/flapping/p99_above_server_ms",
                 "the same: others' p99 above the server, ms",
-                Some(50.0),
+                None,
                 No,
             ),
+            ("/flapping/p99_ratio", "others' p99 / beside an annotation", Some(1.5), No),
             ("/flapping/missing", "the same: labels that never came", Some(0.0), Yes),
             ("/forgotten/node_writes_per_change", "410: Node writes / changes", Some(2.0), Yes),
             ("/forgotten/seconds/max", "410: seconds until all is right", None, No),
