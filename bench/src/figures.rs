@@ -50,7 +50,7 @@ const SECTIONS: &[(&str, &[Row])] = &[
             ("/ratio", "start until all is right / raw patches", Some(1.25), Yes),
             ("/patch_ratio", "first write until all is right / raw patches", Some(1.15), Yes),
             ("/cpu_ratio", "the same in CPU time of all three programs", None, Yes),
-            ("/flip_ratio", "all evidence flips / raw patches and reports", Some(1.25), Yes),
+            ("/flip_ratio", "all evidence flips / raw patches and reports", Some(1.15), Yes),
             ("/peak_rss_kb_per_node", "most memory / nodes, kB", Some(12.0), Yes),
             ("/steady_writes", "writes at rest", Some(0.0), Yes),
             ("/restart_writes", "writes after a crash", Some(0.0), Yes),
