@@ -100,6 +100,22 @@ impl Selection {
         self.0.clone().into_iter().map(|expression| key(&expression).to_owned()).collect()
     }
 
+    /// A label that each selected Node has, with its possible values. None if it asks for no
+    /// particular one.
+    #[must_use]
+    pub fn needed_label(&self) -> Option<(String, BTreeSet<String>)> {
+        let needed = |expression| match expression {
+            Expression::In(key, values) => Some((key, values)),
+            Expression::Equal(key, value) => Some((key, BTreeSet::from([value]))),
+            Expression::NotIn(..)
+            | Expression::NotEqual(..)
+            | Expression::Exists(_)
+            | Expression::DoesNotExist(_) => None,
+        };
+        // Nearly every Node runs Linux, so another label says more.
+        self.0.clone().into_iter().filter_map(needed).min_by_key(|(key, _)| key == OS_LABEL)
+    }
+
     /// Whether a Node with these labels is selected.
     #[must_use]
     pub fn selects(&self, labels: &Labels) -> bool {

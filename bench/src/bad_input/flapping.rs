@@ -112,9 +112,9 @@ async fn rest(world: &World, operator: &Operator) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn set(client: &Client, changed: Changed, value: &str) -> Result<Value, request::Error> {
+async fn set(client: &Client, what: Changed, value: &str) -> Result<Value, request::Error> {
     let path = format!("/api/v1/nodes/{}", name(NODE));
-    request::done(client, "MERGE", &path, &changed.patch(value)).await
+    request::done(client, "MERGE", &path, &what.patch(value)).await
 }
 
 /// The writers. They end when this is dropped.
@@ -124,7 +124,7 @@ struct Flaps {
 }
 
 impl Flaps {
-    async fn start(world: &World, changed: Changed) -> Result<Self, Failure> {
+    async fn start(world: &World, what: Changed) -> Result<Self, Failure> {
         // A user of its own, so that its writes are not taken for those of the measurement.
         let client = world.server.client_for("bench-flapping", Some("system:masters")).await?;
         let (changes, mut writers) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
@@ -133,7 +133,7 @@ impl Flaps {
             writers.spawn(async move {
                 for value in VALUES.into_iter().cycle().skip(first) {
                     // A refused change is none.
-                    if set(&client, changed, value).await.is_ok() {
+                    if set(&client, what, value).await.is_ok() {
                         changes.fetch_add(1, Ordering::Relaxed);
                     }
                 }

@@ -73,13 +73,13 @@ pub struct Loss {
     pub has_moved: bool,
 }
 
-/// Judges a Node by the labels that select it. None for a Node that does not run Linux: there is no
+/// Judges a Node by the labels that select it, for the policies that do. None for a Node that does not run Linux: there is no
 /// LSM BPF on other operating systems.
 pub fn judge<'a>(
     node: &'a Node,
     labels: &Labels,
     facts: Facts<'a>,
-    required: &'a [Required],
+    selecting: impl Iterator<Item = &'a Required>,
     judged_up_to: u64,
     now: Timestamp,
 ) -> Option<Judged<'a>> {
@@ -87,7 +87,11 @@ pub fn judge<'a>(
         return None;
     }
     let bpf = verdict(&Require::default(), facts);
-    let policies = policy_verdicts(labels, facts, required);
+    let verdict_of = |required: &'a Required| PolicyVerdict {
+        required,
+        verdict: required.requirement.verdict(labels, facts),
+    };
+    let policies = selecting.map(verdict_of).collect();
     let of_this_boot = facts.report.filter(|report| report.boot_id == facts.boot_id);
     let version = of_this_boot.and_then(header::version);
     let condition = condition(node);
@@ -125,21 +129,6 @@ pub fn condition(node: &Node) -> Option<&NodeCondition> {
 pub fn conditions(node: &Node) -> impl Iterator<Item = &NodeCondition> {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.filter(|condition| condition.type_ == NODE_CONDITION)
-}
-
-fn policy_verdicts<'a>(
-    labels: &Labels,
-    facts: Facts<'_>,
-    required: &'a [Required],
-) -> Vec<PolicyVerdict<'a>> {
-    required
-        .iter()
-        .filter(|required| required.selection.selects(labels))
-        .map(|required| {
-            let verdict = required.requirement.verdict(labels, facts);
-            PolicyVerdict { required, verdict }
-        })
-        .collect()
 }
 
 impl PolicyVerdict<'_> {

@@ -25,6 +25,7 @@
 //! what changed, or within a second.
 
 mod apply;
+mod candidates;
 pub mod contest;
 pub mod fleet;
 pub mod header;
@@ -76,7 +77,7 @@ pub async fn reconcile(node: Arc<Node>, ctx: Arc<Context>) -> Result<Action, Err
     let labels = record.labels(&node);
     // 2. Find out what the Node loses, and whether it may.
     let up_to = ctx.fleet.judged_up_to(&uid);
-    let judged = judge(&node, &labels, record.facts(), &required.policies, up_to, now);
+    let judged = judge(&node, &labels, record.facts(), required.selecting(&labels), up_to, now);
     let is_held = hold(&node, judged.as_ref(), &required, &ctx);
     // 3. Decide what has to change.
     let unread = ctx.stores.unread_policies();
@@ -134,7 +135,7 @@ fn start(required: &AllRequired, memory: &Memory, ctx: &Context) -> Start {
         let labels = record.labels(&node);
         let uid = node.uid().unwrap_or_default();
         let up_to = ctx.fleet.judged_up_to(&uid);
-        let judged = judge(&node, &labels, record.facts(), &required.policies, up_to, now);
+        let judged = judge(&node, &labels, record.facts(), required.selecting(&labels), up_to, now);
         let state = memory.state(&uid, judged.as_ref(), now);
         (uid, state)
     };

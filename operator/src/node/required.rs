@@ -6,7 +6,7 @@
 //! needs the same result.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -15,6 +15,7 @@ use lsm_ready_crds::selection::{Labels, Selection};
 use parking_lot::Mutex;
 
 use crate::breaker;
+use crate::node::candidates::Candidates;
 use crate::policy::spec_change::is_changing;
 use crate::tracing_policies::requirement::Requirement;
 use crate::tracing_policies::snapshot::Snapshot;
@@ -37,6 +38,7 @@ pub struct Required {
 pub struct AllRequired {
     /// The policies with a valid spec.
     pub policies: Vec<Required>,
+    candidates: Candidates,
     /// The arrival of the newest of them.
     pub last_arrival: u64,
     /// Name of a policy by which a person releases held changes.
@@ -54,8 +56,10 @@ impl AllRequired {
             let policy = policy.clone();
             Some(Required { policy, selection, requirement, is_changing, arrival: 0 })
         };
+        let required: Vec<_> = policies.iter().filter(lives).filter_map(required).collect();
         Self {
-            policies: policies.iter().filter(lives).filter_map(required).collect(),
+            candidates: Candidates::of(required.iter().map(|required| &required.selection)),
+            policies: required,
             released_by: policies
                 .iter()
                 .filter(|policy| breaker::is_release(policy))
@@ -72,18 +76,25 @@ impl AllRequired {
         self.last_arrival = self.policies.iter().map(|it| it.arrival).max().unwrap_or(0);
     }
 
+    /// The policies that select a Node with these labels.
+    pub fn selecting<'a>(&'a self, labels: &Labels) -> impl Iterator<Item = &'a Required> {
+        self.places_of(labels).into_iter().map(|place| &self.policies[place])
+    }
+
+    fn places_of(&self, labels: &Labels) -> Vec<usize> {
+        let mut places = self.candidates.of_node(labels);
+        places.retain(|place| self.policies[*place].selection.selects(labels));
+        places
+    }
+
     /// The policies that a Node concerns: those that select it by one of these labels, which it had
     /// one after the other, and those that name a DaemonSet, which can run on any node.
-    pub fn concerned<'a>(
-        &'a self,
-        labels: &'a [Cow<'_, Labels>],
-    ) -> impl Iterator<Item = &'a LsmPolicy> {
-        let concerns = |required: &&Required| {
-            let mut labels = labels.iter();
-            required.policy.spec.tetragon.is_some()
-                || labels.any(|labels| required.selection.selects(labels))
-        };
-        self.policies.iter().filter(concerns).map(|required| &*required.policy)
+    pub fn concerned(&self, labels: &[Cow<'_, Labels>]) -> impl Iterator<Item = &LsmPolicy> {
+        let all = self.policies.iter().enumerate();
+        let named = all.filter(|(_, required)| required.policy.spec.tetragon.is_some());
+        let selecting = labels.iter().flat_map(|labels| self.places_of(labels));
+        let places: BTreeSet<usize> = named.map(|(place, _)| place).chain(selecting).collect();
+        places.into_iter().map(|place| &*self.policies[place].policy)
     }
 }
 

@@ -122,7 +122,8 @@ impl Fleet {
         let states = self.nodes.iter().map(|(name, node)| {
             let facts = self.facts(name);
             let labels = labels_for_selecting(node, facts.report.is_some());
-            let judged = judge(node, &labels, facts, &required.policies, 0, self.now).unwrap();
+            let judged =
+                judge(node, &labels, facts, required.selecting(&labels), 0, self.now).unwrap();
             (node.uid().unwrap(), judged.state(self.now))
         });
         let states: Vec<_> = states.collect();
@@ -153,7 +154,7 @@ impl Fleet {
         let uid = node.uid().unwrap();
         let facts = self.facts(name);
         let labels = labels_for_selecting(node, facts.report.is_some());
-        let judged = judge(node, &labels, facts, &required.policies, 0, self.now).unwrap();
+        let judged = judge(node, &labels, facts, required.selecting(&labels), 0, self.now).unwrap();
         let is_held =
             machine.observe(&uid, memory.state(&uid, Some(&judged), self.now), self.now).is_held;
         let remembered = memory.loss(&uid, judged.boot);

@@ -66,7 +66,7 @@ fn plan(
     let required = AllRequired::of(policies, tetragons);
     let is_reported = facts.report.is_some();
     let labels = labels_for_selecting(node, is_reported);
-    let Some(judged) = judge(node, &labels, facts, &required.policies, 0, now) else {
+    let Some(judged) = judge(node, &labels, facts, required.selecting(&labels), 0, now) else {
         return without_ours(node);
     };
     super::plan(
