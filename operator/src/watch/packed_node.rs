@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube_runtime::reflector::{ObjectRef, Store};
 use kube_runtime::watcher::Event;
-use lsm_ready_crds::selection::{Labels, OS_LABEL, Selection, labels_for_selecting};
+use lsm_ready_crds::selection::{Labels, Selection, labels_for_selecting};
 use serde::{Deserialize, Deserializer};
 
 use super::stored::resource_as;
@@ -119,7 +119,7 @@ impl<'a> Selecting<'a> {
     }
 
     pub fn selects(&self, node: &PackedNode, is_reported: bool) -> bool {
-        let labels = node.labels_of(|key| key == OS_LABEL || self.keys.contains(key));
+        let labels = node.labels_of(|key| self.keys.contains(key));
         self.selection.selects(&labels_for_selecting(&labels, is_reported))
     }
 }
@@ -157,6 +157,7 @@ impl Nodes {
 #[cfg(test)]
 mod tests {
     use lsm_ready_crds::LsmPolicySpec;
+    use lsm_ready_crds::selection::OS_LABEL;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
