@@ -304,7 +304,11 @@
     };
     form.addEventListener('input', choose);
     form.addEventListener('submit', (event) => event.preventDefault());
-    form.addEventListener('reset', () => setTimeout(choose)); // when the fields are empty
+    form.addEventListener('reset', (event) => {
+      event.preventDefault(); // The browser would empty the fields only after this.
+      for (const name of [...FILTERS, 'search']) form.elements[name].value = '';
+      choose();
+    });
     more.addEventListener('click', () => {
       const next = shown;
       show(ROWS);
