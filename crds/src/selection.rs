@@ -85,19 +85,16 @@ impl Selection {
         };
         let selector = Selector::try_from(selector)
             .map_err(|error| InvalidSpec::Selector(error.to_string()))?;
-        for expression in selector.clone() {
-            let key = key(&expression);
-            if key.starts_with(POLICY_LABEL_PREFIX) {
-                return Err(InvalidSpec::SelectsByVerdict(key.to_owned()));
-            }
+        match keys(&selector).find(|key| key.starts_with(POLICY_LABEL_PREFIX)) {
+            Some(key) => Err(InvalidSpec::SelectsByVerdict(key)),
+            None => Ok(Self(selector)),
         }
-        Ok(Self(selector))
     }
 
     /// The keys of the labels by which it selects. No other label matters.
     #[must_use]
     pub fn keys(&self) -> BTreeSet<String> {
-        self.0.clone().into_iter().map(|expression| key(&expression).to_owned()).collect()
+        keys(&self.0).collect()
     }
 
     /// A label that each selected Node has, with its possible values. None if it asks for no
@@ -130,6 +127,11 @@ impl Selection {
 pub fn tracing_policies(spec: &LsmPolicySpec) -> Result<Option<Selector>, InvalidSpec> {
     let selector = spec.require.tracing_policies.clone().map(Selector::try_from).transpose();
     selector.map_err(|error| InvalidSpec::TracingPolicies(error.to_string()))
+}
+
+/// The keys of the labels that a selector is about, in its order.
+pub fn keys(selector: &Selector) -> impl Iterator<Item = String> + use<> {
+    selector.clone().into_iter().map(|expression| key(&expression).to_owned())
 }
 
 /// The key of the label that an expression is about.

@@ -15,7 +15,10 @@ use kube_runtime::events::Reporter;
 use kube_runtime::reflector::store::Writer;
 use kube_runtime::watcher::Event;
 use lsm_ready_crds::fixture;
+use lsm_ready_crds::selection::{Labels, OS_LABEL, Selection};
 use lsm_ready_tetragon::tracing_policy::Name;
+use proptest::prelude::*;
+use proptest::{collection, sample};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_test::mock;
@@ -298,4 +301,34 @@ pub(crate) fn settled_policy(name: &str, spec: &Value) -> Value {
     let mut policy = policy(name, spec);
     policy["status"] = json!({"observedGeneration": 1});
     policy
+}
+
+/// The selection of that `nodeSelector`.
+pub(crate) fn selection(selector: &Value) -> Selection {
+    let spec = serde_json::from_value(json!({ "nodeSelector": selector })).unwrap();
+    Selection::of(&spec).unwrap()
+}
+
+/// Any selection by a few labels.
+pub(crate) fn any_selection() -> impl Strategy<Value = Selection> {
+    let value = || sample::select(vec!["1", "2", "linux"]);
+    let key = || sample::select(vec!["a", "b", "ab", OS_LABEL]);
+    let operator = sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
+    let expression = (key(), operator, collection::vec(value(), 1..3));
+    let expression = expression.prop_map(|(key, operator, values)| {
+        let values = if operator.ends_with("In") { values } else { Vec::new() };
+        json!({"key": key, "operator": operator, "values": values})
+    });
+    let labels = collection::btree_map(key(), value(), 0..3);
+    let selector = (labels, collection::vec(expression, 0..4)).prop_map(
+        |(labels, expressions)| json!({"matchLabels": labels, "matchExpressions": expressions}),
+    );
+    prop_oneof![1 => Just(Value::Null), 9 => selector].prop_map(|selector| selection(&selector))
+}
+
+/// Any labels by which [`any_selection`] may select, and others.
+pub(crate) fn any_labels() -> impl Strategy<Value = Labels> {
+    let key = sample::select(vec!["a", "b", "ab", "", OS_LABEL]).prop_map(str::to_owned);
+    let value = sample::select(vec!["1", "2", "", "linux", "windows"]).prop_map(str::to_owned);
+    collection::btree_map(key, value, 0..6)
 }

@@ -1,5 +1,5 @@
-//! Which policies may select a Node, found by the Node's labels. So a change of a Node costs nothing
-//! for the policies that do not select it.
+//! Which policies may select a Node, found by the Node's labels. So a change of a Node costs
+//! nothing for the policies that do not select it.
 //!
 //! In: the selections of all policies, and the labels of a Node. Out: the policies that have to be
 //! asked: a policy is found by one label, and may select by several.
@@ -46,47 +46,19 @@ impl Candidates {
 
 #[cfg(test)]
 mod tests {
-    use lsm_ready_crds::LsmPolicySpec;
+    use lsm_ready_crds::selection::OS_LABEL;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-
-    const OS: &str = "kubernetes.io/os";
-
-    fn selection(selector: &serde_json::Value) -> Selection {
-        let spec = if selector.is_null() {
-            LsmPolicySpec::default()
-        } else {
-            serde_json::from_value(json!({ "nodeSelector": selector })).unwrap()
-        };
-        Selection::of(&spec).unwrap()
-    }
-
-    fn selector() -> impl Strategy<Value = serde_json::Value> {
-        let value = || prop::sample::select(vec!["1", "2", "linux"]);
-        let key = || prop::sample::select(vec!["a", "b", OS]);
-        let operator = prop::sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
-        let expression = (key(), operator, prop::collection::vec(value(), 1..3));
-        let expression = expression.prop_map(|(key, operator, values)| {
-            let values = if operator.ends_with("In") { values } else { Vec::new() };
-            json!({"key": key, "operator": operator, "values": values})
-        });
-        let labels = prop::collection::btree_map(key(), value(), 0..3);
-        let expressions = prop::collection::vec(expression, 0..3);
-        let selector = (labels, expressions).prop_map(
-            |(labels, expressions)| json!({"matchLabels": labels, "matchExpressions": expressions}),
-        );
-        prop_oneof![1 => Just(serde_json::Value::Null), 9 => selector]
-    }
+    use crate::context::fixture::{any_labels, any_selection, selection};
 
     proptest! {
         #[test]
         fn every_policy_that_selects_a_node_is_found(
-            selectors in prop::collection::vec(selector(), 0..8),
-            labels in prop::collection::btree_map("[ab]|kubernetes\\.io/os", "1|2|linux", 0..4),
+            selections in prop::collection::vec(any_selection(), 0..8),
+            labels in any_labels(),
         ) {
-            let selections: Vec<_> = selectors.iter().map(selection).collect();
             let found = Candidates::of(&selections).of_node(&labels);
             let selects = |place: &usize| selections[*place].selects(&labels);
             let selecting: Vec<usize> = (0..selections.len()).filter(selects).collect();
@@ -98,11 +70,12 @@ mod tests {
     #[test]
     fn a_policy_for_other_nodes_is_not_asked() {
         let other = json!({"matchLabels": {"pool": "b"}});
-        let on_linux = json!({"matchLabels": {"pool": "b", OS: "linux"}});
+        let on_linux = json!({"matchLabels": {"pool": "b", OS_LABEL: "linux"}});
         let here = json!({"matchExpressions": [{"key": "pool", "operator": "In",
             "values": ["a", "b"]}]});
-        let selections = [other, here, serde_json::Value::Null, on_linux].map(|it| selection(&it));
-        let labels = [("pool", "a"), (OS, "linux")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let selections = [other, here, Value::Null, on_linux].map(|it| selection(&it));
+        let labels =
+            [("pool", "a"), (OS_LABEL, "linux")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(Candidates::of(&selections).of_node(&labels.into()), [1, 2]);
     }
 }

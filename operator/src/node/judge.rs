@@ -1,7 +1,7 @@
 //! What is found out about a Node now, compared with what it shows. Pure.
 //!
-//! In: the Node, its labels for selecting, its facts, the policies that select it, and the time. Out:
-//! the verdicts, what the Node shows of its present boot, and what it loses.
+//! In: the Node, its labels for selecting, its facts, the policies that select it, and the time.
+//! Out: the verdicts, what the Node shows of its present boot, and what it loses.
 //!
 //! ## What is believed of a Node
 //! Others may write to it. So the Node is shown ready only where label and condition agree: the
@@ -73,8 +73,8 @@ pub struct Loss {
     pub has_moved: bool,
 }
 
-/// Judges a Node, for the policies that select it by these labels. None for a Node that does not run
-/// Linux: there is no LSM BPF on other operating systems.
+/// Judges a Node, for the policies that select it by these labels. None for a Node that does not
+/// run Linux: there is no LSM BPF on other operating systems.
 pub fn judge<'a>(
     node: &'a Node,
     labels: &Labels,

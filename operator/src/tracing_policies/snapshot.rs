@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use lsm_ready_crds::selection::key;
+use lsm_ready_crds::selection::keys;
 use lsm_ready_tetragon::tracing_policy::{GROUP, KINDS, Name};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -79,8 +79,7 @@ impl Snapshot {
             Entry::Read(policy) => policy.node_selector(),
             Entry::Unreadable { .. } => None,
         });
-        let expressions = selectors.cloned().flatten();
-        expressions.map(|expression| key(&expression).to_owned()).collect()
+        selectors.flat_map(keys).collect()
     }
 
     /// Why not all objects are known, although all were listed: there are too many, or one is too

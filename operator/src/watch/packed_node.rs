@@ -156,13 +156,11 @@ impl Nodes {
 
 #[cfg(test)]
 mod tests {
-    use lsm_ready_crds::LsmPolicySpec;
-    use lsm_ready_crds::selection::OS_LABEL;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::context::fixture;
+    use crate::context::fixture::{self, any_labels, any_selection};
     use crate::watch::guard::Guard;
 
     /// A Node as the watch trims it.
@@ -195,41 +193,13 @@ mod tests {
         assert!(size_of::<PackedNode>() <= 480, "{}", size_of::<PackedNode>());
     }
 
-    fn labels() -> impl Strategy<Value = Labels> {
-        let key = prop::sample::select(vec!["a", "b", "ab", "", OS_LABEL]);
-        let value = prop::sample::select(vec!["1", "2", "", "linux", "windows"]);
-        let owned = (key, value).prop_map(|(key, value)| (key.to_owned(), value.to_owned()));
-        prop::collection::vec(owned, 0..6).prop_map(|all| all.into_iter().collect())
-    }
-
-    fn selector() -> impl Strategy<Value = Value> {
-        let key = prop::sample::select(vec!["a", "b", "ab", OS_LABEL]);
-        let values = prop::sample::select(vec!["1", "2", "linux"]);
-        let operator = prop::sample::select(vec!["In", "NotIn", "Exists", "DoesNotExist"]);
-        let expression = (key, operator, values).prop_map(|(key, operator, value)| {
-            let mut expression = json!({"key": key, "operator": operator});
-            if operator.ends_with("In") {
-                expression["values"] = json!([value]);
-            }
-            expression
-        });
-        prop_oneof![
-            1 => Just(json!({})),
-            6 => prop::collection::vec(expression, 0..4).prop_map(|expressions| {
-                json!({"nodeSelector": {"matchExpressions": expressions}})
-            }),
-        ]
-    }
-
     proptest! {
         #[test]
         fn a_packed_node_is_selected_as_the_node_is(
-            (labels, spec, is_reported) in (labels(), selector(), any::<bool>()),
+            (labels, selection, is_reported) in (any_labels(), any_selection(), any::<bool>()),
         ) {
             let mut node = trimmed(fixture::node("n"));
             node.metadata.labels = Some(labels.clone());
-            let spec: LsmPolicySpec = serde_json::from_value(spec).unwrap();
-            let selection = Selection::of(&spec).unwrap();
             let selected = selection.selects(&labels_for_selecting(&labels, is_reported));
             let packed = PackedNode::of(&node);
             prop_assert_eq!(Selecting::of(&selection).selects(&packed, is_reported), selected);

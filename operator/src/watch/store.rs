@@ -155,9 +155,7 @@ impl Stores {
     pub fn unread_policies(&self) -> Vec<String> {
         self.unparsable_policies.unread()
     }
-}
 
-impl Stores {
     /// The Nodes that are selected, one after the other.
     pub fn selected<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = Node> + 'a {
         let selecting = Selecting::of(selection);

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use lsm_ready_crds::first_n::{self, MAX_ITEMS};
 use lsm_ready_crds::policy::Require;
-use lsm_ready_crds::selection::{Labels, key};
+use lsm_ready_crds::selection::{Labels, keys};
 use lsm_ready_crds::verdict::{Facts, Outcome, Verdict, outcome, verdict};
 
 use crate::tracing_policy::{HookRequirement, TracingPolicy};
@@ -121,8 +121,7 @@ impl<'a> Nodes<'a> {
     }
 
     fn select(&self, policy: &TracingPolicy) -> Vec<NodeSet<'a>> {
-        let expressions = policy.node_selector().cloned().unwrap_or_default().into_iter();
-        let keys = expressions.map(|expression| key(&expression).to_owned()).collect();
+        let keys = policy.node_selector().into_iter().flat_map(keys).collect();
         let mut selected = vec![NodeSet::default(); self.classes.len()];
         for LabelGroup { class, labels, nodes } in self.by_labels(keys).iter() {
             if labels.is_none_or(|labels| policy.selects_node(labels)) {
